@@ -17,7 +17,7 @@ from poc.shared.spec.training.optimizers import OptimizerSpec
 
 
 class _Scalars:
-    """Scalars () of one update, each made once for all variables: its trace takes half the time."""
+    """Scalars () of one update, each made once for all variables, so that its graph is small."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tf.Tensor] = {}

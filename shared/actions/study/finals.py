@@ -7,6 +7,7 @@ the time that is left, it shrinks, so that the rows that remain are tested on al
 show that a larger plan fits after all, it grows again.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -65,22 +66,19 @@ def plan_finals(
 ) -> FinalsPlan:
     """Choose the largest plan that fits into the time that is left.
 
-    With folds, all finalists get as many epochs as the one with the most, if three of them, or as
-    many as without this, still fit, in as many frameworks.
-
     Two finalists in both frameworks come before more in one, and one finalist in one framework is
-    the least: it runs as far as the time goes. The others then test the best one alone, so that
-    the study says something of the frameworks.
+    the least: it runs as far as the time goes. With folds, all finalists get as many epochs as the
+    one with the most, if in each framework three of them, or as many as without this, still fit.
     """
     found = choose_largest(ranked, frameworks, protocol, costs, clock)
     if protocol.cells[0].split.kind != "kfold":
         # The networks that choose on a holdout are those of the search, with its epochs.
         return found
     equal = choose_largest(with_equal_epochs(found, ranked), frameworks, protocol, costs, clock)
-    is_as_large = len(equal.frameworks) == len(found.frameworks) and len(equal.finalists) >= min(
-        ENOUGH_FINALISTS, len(found.finalists)
-    )
-    return equal if is_as_large else found
+    least = Counter(row.framework for row in found.rows)
+    most = Counter(row.framework for row in equal.rows)
+    is_enough = all(most[name] >= min(ENOUGH_FINALISTS, least[name]) for name in least)
+    return equal if is_enough else found
 
 
 def choose_largest(
@@ -106,7 +104,7 @@ def with_equal_epochs(plan: FinalsPlan, ranked: Sequence[Trial]) -> list[Trial]:
     has no epochs.
     """
     shares = [trial.job.share for trial in plan.finalists if trial.job.candidate.kind]
-    most = max(shares, default=1.0)
+    most = max(shares, default=0.0)
     return [
         Trial(replace(trial.job, share=most), trial.outcome)
         if trial.job.candidate.kind and trial.job.share < most
@@ -157,7 +155,7 @@ def list_sizes(
     """Yield the numbers of finalists in each framework, in the order of preference.
 
     As long as each framework has two finalists, another one in the first framework comes before
-    those that the others confirm. Then the others confirm the best one or none. Plans with one
+    those that the others confirm. Then the others confirm the first one or none. Plans with one
     finalist come last.
 
     Args:

@@ -17,7 +17,7 @@ from poc.shared.engine.launch.sweep_definition import locked
 from poc.shared.errors import UsageError
 from poc.shared.files.whole import finite, read_json, write_json
 
-FORMAT = "poc study 3"
+FORMAT = "poc study 4"
 LEDGER = "study.jsonl"
 Entry = dict[str, Any]
 

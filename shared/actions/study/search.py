@@ -65,6 +65,8 @@ class Search:
     students: list[Candidate] = field(default_factory=list)
     too_large: Collection[str] = ()
     """Candidates over the limit on size, whose networks no student has either."""
+    num_searches: int = 1
+    """Searches that have finalists of their own, this one among them."""
 
     def run(self) -> None:
         """Try candidates until the search's share of the time is used."""
@@ -187,7 +189,8 @@ class Search:
         cost = costs.estimate(job.candidate, job.share, self.framework)
         if first:
             cost = forecast(job, self.cells.ended, self.cells.count_work)
-        final, ranked, left = 0.0, self.ranked(), clock.left - spare(clock.budget_seconds)
+        final, ranked = 0.0, self.ranked()
+        left = (clock.left - spare(clock.budget_seconds)) / self.num_searches
         if not first and not keeps_finalists(job, cost or 0.0, ranked, self.protocol, costs, left):
             return NOT_BEGUN
         if ranked:

@@ -247,11 +247,11 @@ def make_search(
 ) -> Searches:
     """Make the search of each framework that searches."""
     num_val = len(make_split(source, protocol.cells[0].search_split).val)
-    teaches = has_students(wish.methods)
+    teaches, names = has_students(wish.methods), name_searching(wish.frameworks)
     return Searches(
         [
-            Search(candidates, protocol, cells, framework, num_val, teaches)
-            for framework in name_searching(wish.frameworks)
+            Search(candidates, protocol, cells, name, num_val, teaches, num_searches=len(names))
+            for name in names
         ]
     )
 

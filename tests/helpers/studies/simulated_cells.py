@@ -109,7 +109,8 @@ def run_simulated(
     protocol = make_protocol(num_images)
     with open_ledger(folder, {"data": "simulated"}) as ledger:
         cells = RecordedCells(ledger, clock, runner)
-        each = [Search(candidates, protocol, cells, name, 26, has_students) for name in searching]
+        facts = {"has_students": has_students, "num_searches": len(searching)}
+        each = [Search(candidates, protocol, cells, name, 26, **facts) for name in searching]
         search = Searches(each)
         search.run()
         plan = plan_finals(search.ranked(), ("torch", "tf"), protocol, cells.costs, clock)

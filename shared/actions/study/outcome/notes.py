@@ -65,16 +65,16 @@ def warn(search: Searches, decision: Decision) -> list[str]:
 
 def name_shortened(finals: Sequence[Job]) -> list[str]:
     """Return a sentence about finalists with a part of the recipe's epochs, if there are any."""
-    shares = {job.candidate.name: job.share for job in finals if job.candidate.kind}
+    shares = {(job.candidate.name, job.backend): job.share for job in finals if job.candidate.kind}
     if all(share == 1 for share in shares.values()):
         return []
     if len(set(shares.values())) == 1:
         (share,) = set(shares.values())
-        return [f"For want of time, networks had {100 * share:.0f} % of the recipe's epochs."]
-    named = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+        return [f"Networks had {100 * share:.0f} % of the recipe's epochs."]
+    named = dict.fromkeys(f"{name} {100 * share:.0f} %" for (name, _), share in shares.items())
     return [
-        "For want of time, networks had unlike parts of the recipe's epochs, which makes those "
-        f"with less look worse: {named}."
+        "Networks had unlike parts of the recipe's epochs, and those with fewer may look worse for "
+        f"it: {', '.join(named)}."
     ]
 
 

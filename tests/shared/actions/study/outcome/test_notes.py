@@ -46,9 +46,11 @@ def test_unlike_epochs_are_named():
     assert name_shortened([]) == name_shortened(heads) == name_shortened([*heads, *full]) == []
     half = cells_of(NET, "torch", share=0.5)
     (text,) = name_shortened([*heads, *half])
-    assert text == "For want of time, networks had 50 % of the recipe's epochs."
+    assert text == "Networks had 50 % of the recipe's epochs."
     (text,) = name_shortened([*half, *cells_of(OTHER, "torch", share=0.125)])
-    assert text.endswith(f"look worse: {NET.name} 50 %, {OTHER.name} 12 %.")
+    assert text.endswith(f"for it: {NET.name} 50 %, {OTHER.name} 12 %.")
+    (text,) = name_shortened([*cells_of(NET, "tf"), *half])
+    assert text.endswith(f"for it: {NET.name} 100 %, {NET.name} 50 %.")
 
 
 def test_a_crash_is_not_blamed_on_the_budget():
