@@ -45,7 +45,7 @@ LEVELS, SPREADS = (0.6, 0.75, 0.85), (0.01, 0.03, 0.06)
 DROPS = {1.0: 0.0, 0.5: 0.01, 0.25: 0.03, 0.125: 0.07}
 OTHER_SETTINGS, SETTINGS_DEVIATION = -0.02, 0.02
 EASE_SHARE, EASE_CORRELATION, NETWORK_DEVIATION = 0.7, 0.8, 0.05
-# Seconds of a cell with all epochs, by the start of the layer's name.
+# Seconds of a cell with all epochs, by the start of the candidate's name.
 SECONDS = {"lightlayers": 38.0, "small net of conv2d": 27.0, "small net of separable": 32.0}
 IMPORT_SECONDS, BEFORE_SECONDS, SCATTER = 8.0, 3.0, 0.08
 TF_RATIO, TF_SECONDS = 1.6, 1.0

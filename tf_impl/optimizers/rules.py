@@ -47,8 +47,8 @@ class _PublishedRule(keras.optimizers.Optimizer):
         self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable]
     ) -> None:
         """Update variables with gradients of their shapes (…), and count the update."""
-        # Keras' own loop asks its distribution strategy for each variable, which makes the first
-        # step slower. A rank's gradients have been added to the others' before.
+        # Keras' own loop asks a distribution strategy for each variable. There is none: a rank's
+        # gradients have been added to the others' before.
         self.scalars = _Scalars()
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             self.update_step(gradient, variable.value, self.rate)
@@ -154,8 +154,8 @@ class Adam(_PublishedRule):
         if decoupled := self.decoupled_decays[index]:
             variable.assign(variable * (1 - rate * decoupled))
         # Not the Keras variables, whose operators take more of the trace.
-        slots = (self.slots[name][index].value for name in ("exp_avg", "exp_avg_sq"))
-        first_slot, second_slot = slots
+        first_slot = self.slots["exp_avg"][index].value
+        second_slot = self.slots["exp_avg_sq"][index].value
         dtype, number = variable.dtype, self.find_constant
         first = first_slot * number(self.beta1, dtype) + gradient * number(1 - self.beta1, dtype)
         square = tf.square(gradient) * number(1 - self.beta2, dtype)

@@ -70,11 +70,13 @@ def plan_finals(
     the least: it runs as far as the time goes. With folds, all finalists get as many epochs as the
     one with the most, if in each framework three of them, or as many as without this, still fit.
     """
-    found = choose_largest(ranked, frameworks, protocol, costs, clock)
+    left = clock.left - spare(clock.budget_seconds)
+    found = choose_largest(list_plans(ranked, frameworks), protocol, costs, left)
     if protocol.cells[0].split.kind != "kfold":
         # The networks that choose on a holdout are those of the search, with its epochs.
         return found
-    equal = choose_largest(with_equal_epochs(found, ranked), frameworks, protocol, costs, clock)
+    plans = list_plans(with_equal_epochs(found, ranked), frameworks)
+    equal = choose_largest(plans, protocol, costs, left)
     least = Counter(row.framework for row in found.rows)
     most = Counter(row.framework for row in equal.rows)
     is_enough = all(most[name] >= min(ENOUGH_FINALISTS, least[name]) for name in least)
@@ -82,15 +84,9 @@ def plan_finals(
 
 
 def choose_largest(
-    ranked: Sequence[Trial],
-    frameworks: Sequence[str],
-    protocol: Protocol,
-    costs: Costs,
-    clock: Clock,
+    plans: Sequence[FinalsPlan], protocol: Protocol, costs: Costs, left: float
 ) -> FinalsPlan:
-    """Return the first plan in the order of preference that fits, or the last one."""
-    left = clock.left - spare(clock.budget_seconds)
-    plans = list_plans(ranked, frameworks)
+    """Return the first plan that fits into the seconds that are left, or the last one."""
     for plan in plans:
         if MARGIN * cost_of(list_jobs(plan, protocol), costs) <= left:
             break

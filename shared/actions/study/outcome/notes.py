@@ -70,8 +70,8 @@ def name_shortened(finals: Sequence[Job]) -> list[str]:
         return []
     if len(set(shares.values())) == 1:
         (share,) = set(shares.values())
-        return [f"Networks had {100 * share:.0f} % of the recipe's epochs."]
-    named = dict.fromkeys(f"{name} {100 * share:.0f} %" for (name, _), share in shares.items())
+        return [f"Networks had {100 * share:.3g} % of the recipe's epochs."]
+    named = dict.fromkeys(f"{name} {100 * share:.3g} %" for (name, _), share in shares.items())
     return [
         "Networks had unlike parts of the recipe's epochs, and those with fewer may look worse for "
         f"it: {', '.join(named)}."

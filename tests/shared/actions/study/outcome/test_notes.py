@@ -48,7 +48,7 @@ def test_unlike_epochs_are_named():
     (text,) = name_shortened([*heads, *half])
     assert text == "Networks had 50 % of the recipe's epochs."
     (text,) = name_shortened([*half, *cells_of(OTHER, "torch", share=0.125)])
-    assert text.endswith(f"for it: {NET.name} 50 %, {OTHER.name} 12 %.")
+    assert text.endswith(f"for it: {NET.name} 50 %, {OTHER.name} 12.5 %.")
     (text,) = name_shortened([*cells_of(NET, "tf"), *half])
     assert text.endswith(f"for it: {NET.name} 100 %, {NET.name} 50 %.")
 
